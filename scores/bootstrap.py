@@ -17,9 +17,11 @@ seeds nor the optimism of selecting the best of many trials.
 Shapes: N record, C class, R resample.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +31,12 @@ from scores.ranking import METRICS, Floats, Metric
 from scores.resampling import Weights, resample_weights, smooth_weights, weighted_scores
 
 Folds = Sequence[tuple[ArrayLike, ArrayLike]]
+Bounds = tuple[float, float]
+SCORE: Final[Bounds] = (0.0, 1.0)
+"""Lowest and highest value of a score."""
+DIFFERENCE: Final[Bounds] = (-1.0, 1.0)
+"""Lowest and highest value of a difference of scores, and of kappa."""
+UNBOUNDED: Final[Bounds] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,8 +63,8 @@ class Sampled:
     """One number, or one for each class, shape (C,)."""
     sample_R: Floats
     """Resamples, shape (R,) or (R, C)."""
-    lowest: float = 0.0
-    """Lowest possible value: −1 for differences and for kappa."""
+    bounds: Bounds = SCORE
+    """Lowest and highest possible value."""
 
 
 def mean_of_seeds(seeds: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
@@ -69,7 +77,7 @@ def mean_of(of: Sequence[Sampled]) -> Sampled:
     return Sampled(
         np.mean([each.value for each in of], axis=0),
         np.mean([each.sample_R for each in of], axis=0),
-        lowest=of[0].lowest,
+        bounds=of[0].bounds,
     )
 
 
@@ -191,23 +199,31 @@ def macro_interval(
     return centred_interval(*resampling.macro(folds, metric, min_positive=min_positive), level)
 
 
-def centred_interval(value: float, sample_R: Floats, level: float = 0.95) -> Interval:
+def centred_interval(
+    value: float, sample_R: Floats, level: float = 0.95, *, bounds: Bounds = SCORE
+) -> Interval:
     """The percentiles of the samples, moved so that their mean lies on the value.
 
     Resamples score higher than the records they are drawn from, because a heavier positive raises its own
     precision; only their spread is used.
+
+    Args:
+        value: statistic on the records as they are.
+        sample_R: statistic in each resample.
+        level: share of the resamples between the ends.
+        bounds: lowest and highest possible value, beyond which no end lies.
     """
     defined = sample_R[~np.isnan(sample_R)]
     tail = (1.0 - level) / 2.0
     low, high = np.nan, np.nan
     if len(defined):
-        low, high = np.quantile(defined, [tail, 1.0 - tail]) - defined.mean() + value
+        low, high = np.clip(np.quantile(defined, [tail, 1.0 - tail]) - defined.mean() + value, *bounds)
     return Interval(value=value, low=float(low), high=float(high), level=level, samples=sample_R)
 
 
-def difference(first: Interval, second: Interval) -> Interval:
+def difference(first: Interval, second: Interval, *, bounds: Bounds = DIFFERENCE) -> Interval:
     """The first less the second, resample by resample."""
-    return centred_interval(first.value - second.value, first.samples - second.samples)
+    return centred_interval(first.value - second.value, first.samples - second.samples, bounds=bounds)
 
 
 def centred_samples(interval: Interval) -> Floats:

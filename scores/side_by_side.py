@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from scores.bootstrap import (
+    DIFFERENCE,
     Sampled,
     benjamini_hochberg,
     centred_interval,
@@ -147,7 +148,7 @@ def most_probable_scores(
                 name: Sampled(
                     weighted_kappa(table_CC, quadratic=quadratic)[0],
                     weighted_kappa(table_RCC, quadratic=quadratic),
-                    lowest=-1.0,
+                    bounds=DIFFERENCE,
                 )
                 for name, quadratic in (("kappa", False), ("quadratic_kappa", True))[: 1 + ordinal]
             }
@@ -216,4 +217,4 @@ def differences(models: Sequence[Mapping[str, Sampled]]) -> list[Difference]:
 
 def _less(first: Sampled, second: Sampled) -> Sampled:
     """The first less the second, resample by resample."""
-    return Sampled(first.value - second.value, first.sample_R - second.sample_R, lowest=-1.0)
+    return Sampled(first.value - second.value, first.sample_R - second.sample_R, bounds=DIFFERENCE)

@@ -267,8 +267,8 @@ def load_artifact(store: ArtifactHolder, artifact_id: str) -> bytes:
             return content
     except (ArtifactNotFound, FileNotFoundError):
         raise StorageError(
-            f"artifact {artifact_id} is missing in {store.artifacts_folder}: were the artifacts moved away "
-            "from the database?"
+            f"artifact {artifact_id} is missing in {store.artifacts_folder}: put the artifacts of the "
+            "database back there"
         ) from None
     except OSError as error:
         raise StorageError(

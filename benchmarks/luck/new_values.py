@@ -47,7 +47,7 @@ import space
 from benchmarks.helpers.intervals import t_interval
 from benchmarks.helpers.options import add_out, positive
 from benchmarks.helpers.results import Section, dict_table, write_section
-from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.bootstrap import DIFFERENCE, Interval, Resampling, centred_interval
 from search.data.dataset import Development, load_development
 from search.data.folds import cv_folds
 from search.defaults import CACHE_FOLDER
@@ -282,7 +282,9 @@ def over_patients(data: Development, comparison: Comparison) -> Interval:
         )
         found.append((b - a, b_R - a_R))
     return centred_interval(
-        float(np.mean([value for value, _ in found])), np.mean([sample_R for _, sample_R in found], axis=0)
+        float(np.mean([value for value, _ in found])),
+        np.mean([sample_R for _, sample_R in found], axis=0),
+        bounds=DIFFERENCE,
     )
 
 

@@ -27,7 +27,7 @@ from reports.ensembles.averaging import (
 )
 from reports.ensembles.candidates import Candidates
 from reports.errors import ReportError
-from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.bootstrap import DIFFERENCE, Interval, Resampling, centred_interval
 from scores.costs import COSTS
 from scores.front import Point, pareto_front, points_of, rival
 from scores.ranking import Floats
@@ -154,7 +154,7 @@ def build_ensembles(candidates: Candidates, size: int, *, n_resamples: int = N_R
                 cost=pool.cost(weight_M),
                 score=centred_interval(value, mine_R),
                 in_sample=pool.score(weight_M, pool.folds),
-                difference=centred_interval(value - best, mine_R - sample_R),
+                difference=centred_interval(value - best, mine_R - sample_R, bounds=DIFFERENCE),
             )
         )
     places, dominated = _joint_front(candidates.trials, ensembles)

@@ -10,11 +10,11 @@ NO_SPREAD = 1e-12
 
 
 def estimate(sampled: Sampled, index: int | None = None) -> Estimate:
-    """Statistic with its interval, clipped to the range of the statistic: from its lowest value to 1."""
+    """Statistic, or that of one class, with its interval."""
     value = float(sampled.value if index is None else np.atleast_1d(sampled.value)[index])
     sample_R = sampled.sample_R if index is None else sampled.sample_R[:, index]
     known_R = sample_R[~np.isnan(sample_R)]
     if not np.isfinite(value) or not len(known_R) or np.ptp(known_R) < NO_SPREAD:
         return Estimate(value=finite(value))
-    interval = centred_interval(value, sample_R)
-    return Estimate(value=value, low=max(interval.low, sampled.lowest), high=min(interval.high, 1.0))
+    interval = centred_interval(value, sample_R, bounds=sampled.bounds)
+    return Estimate(value=value, low=interval.low, high=interval.high)

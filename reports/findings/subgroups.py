@@ -17,7 +17,14 @@ from reports.findings.estimates import estimate
 from reports.findings.record_set import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
-from scores.bootstrap import Sampled, benjamini_hochberg, centred_interval, mean_of_seeds, p_value
+from scores.bootstrap import (
+    DIFFERENCE,
+    Sampled,
+    benjamini_hochberg,
+    centred_interval,
+    mean_of_seeds,
+    p_value,
+)
 from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import weighted_mean
 from scores.ranking import auroc, average_precision
@@ -158,6 +165,7 @@ def _of_model(
             name: centred_interval(
                 float(group[name].value - others[name].value),
                 group[name].sample_R - others[name].sample_R,
+                bounds=DIFFERENCE,
             )
             for name in SUBGROUP_SCORES
         }
@@ -171,7 +179,7 @@ def _of_model(
         ModelSubgroup(
             scores={name: estimate(sampled) for name, sampled in group.items()},
             differences={
-                name: estimate(Sampled(np.float64(interval.value), interval.samples, lowest=-1.0))
+                name: estimate(Sampled(np.float64(interval.value), interval.samples, bounds=DIFFERENCE))
                 for name, interval in of_group.items()
             },
             p_adjusted={name: finite(adjusted[name][place]) for name in SUBGROUP_SCORES},

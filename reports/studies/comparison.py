@@ -1,5 +1,6 @@
 """Several studies side by side: comparability, hypervolumes, and differing settings."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -117,7 +118,7 @@ def hypervolume_interval(
     if not front or any(trial.number not in scored for trial in front):
         return None
     sample_MR = np.stack([centred_samples(scored[trial.number]) for trial in front])
-    return centred_interval(value, hypervolume_samples(sample_MR, costs, reference))
+    return centred_interval(value, hypervolume_samples(sample_MR, costs, reference), bounds=(0.0, math.inf))
 
 
 def hypervolume_samples(score_MR: Floats, costs: Sequence[float], reference: Reference) -> Floats:

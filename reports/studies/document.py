@@ -25,7 +25,7 @@ from reports.studies.comparison import (
     hypervolume_interval,
 )
 from reports.studies.schema import ComparedStudy, Difference, Member, Setting, StudiesReport
-from scores.bootstrap import Interval, difference
+from scores.bootstrap import UNBOUNDED, Interval, difference
 from scores.front import front_trials, points_of
 from scores.objectives import OBJECTIVES, Objective
 from scores.over_folds import standard_error
@@ -148,7 +148,7 @@ def _differences(names: Sequence[str], volumes: Sequence[Interval | None]) -> li
     (best, most), *rest = known
     made = []
     for name, volume in rest:
-        found = difference(most, volume)
+        found = difference(most, volume, bounds=UNBOUNDED)
         shown = interval_document(found)
         if shown is not None:
             made.append(Difference(study=best, other=name, difference=shown, distinguishable=found.low > 0))

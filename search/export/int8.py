@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from rich.console import Console
 
-from scores.bootstrap import Interval, Resampling, centred_interval
+from scores.bootstrap import DIFFERENCE, Interval, Resampling, centred_interval
 from scores.ranking import has_both
 from search.errors import UsageError
 from search.export.records import Answers, StudyRecords, ask
@@ -189,7 +189,7 @@ def quantise(
         latency_float=latency(model.SerializeToString(), one),
         macro_auprc=value_int8,
         macro_auprc_float=value,
-        difference=centred_interval(value_int8 - value, sample_int8_R - sample_R),
+        difference=centred_interval(value_int8 - value, sample_int8_R - sample_R, bounds=DIFFERENCE),
         n_records=sum(map(len, patients)),
         n_classes=int(np.count_nonzero(~np.isnan(value_C))),
     )

@@ -386,10 +386,14 @@ def test_other_samplers_are_named_and_a_missing_registry_is_said(
 
 def test_fronts_of_a_noisy_world_are_shown_by_how_they_were_chosen() -> None:
     fronts = [
-        [Front(tried=0.9 + n / 100, measured=0.8, predicted=0.85, noise_sd=0.006) for n in range(3)]
+        [
+            Front(tried=0.9 + n / 100, measured=0.8, predicted=0.85, explained=0.87, noise_sd=0.006)
+            for n in range(3)
+        ]
     ] * 3
     text = large_noise.body(fronts)
-    assert "| 60 trials | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] | 0.850 [0.850, 0.850] | 0.0060" in text
+    chosen = "0.800 [0.800, 0.800] | 0.850 [0.850, 0.850] | 0.870 [0.870, 0.870] | 0.0060"
+    assert f"| 60 trials | 0.900 [0.900, 0.900] | {chosen}" in text
     assert "| 200 trials | 0.920 [0.920, 0.920] |" in text
 
 

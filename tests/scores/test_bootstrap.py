@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scores.bootstrap import Resampling, benjamini_hochberg, centred_interval, macro_interval, p_value
+from scores.bootstrap import (
+    UNBOUNDED,
+    Resampling,
+    benjamini_hochberg,
+    centred_interval,
+    difference,
+    macro_interval,
+    p_value,
+)
 from scores.metrics import auroc, average_precision, cross_validated_auprc
 from scores.resampling import rarest_class, resample_weights, smooth_weights, weighted_scores
 
@@ -140,8 +148,20 @@ def test_no_patient_is_lost_and_rare_ones_spread_more():
 
 def test_an_interval_is_centred_on_its_value():
     samples = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    interval = centred_interval(10.0, samples, 0.5)
+    interval = centred_interval(10.0, samples, 0.5, bounds=UNBOUNDED)
     assert (interval.low, interval.high) == (9.0, 11.0)
+
+
+def test_an_interval_ends_where_its_statistic_does_and_its_samples_stay():
+    samples = np.array([0.02, 0.04, 0.06, 0.08])  # .03 below and above their mean
+    rare, likely = (centred_interval(value, samples, level=1.0) for value in (0.02, 0.98))
+    assert (rare.low, rare.high) == pytest.approx((0.0, 0.05))
+    assert (likely.low, likely.high) == pytest.approx((0.95, 1.0))
+    assert rare.samples is samples
+    less = difference(centred_interval(0.02, samples), centred_interval(0.03, samples[::-1]))
+    assert less.low < less.value == pytest.approx(-0.01)
+    more = difference(likely, rare, bounds=UNBOUNDED)
+    assert more.value == pytest.approx(0.96)
 
 
 def test_p_is_the_share_of_centred_samples_as_far_from_zero():

@@ -12,7 +12,7 @@ from reports.evaluation.schema import RecordSetScores
 from reports.evaluation.scores import record_set_scores
 from reports.findings.estimates import estimate
 from reports.schema import Subgroup
-from scores.bootstrap import Sampled
+from scores.bootstrap import DIFFERENCE, Sampled
 
 RECORDS = several_labels()
 COMMON = ["NORM", "MI", "STTC"]
@@ -76,7 +76,7 @@ def test_a_difference_is_to_all_others_of_known_sex(scored: RecordSetScores) -> 
 def test_an_interval_ends_where_the_statistic_does_whatever_its_resamples_are() -> None:
     """Centred, the quantiles .021 and .059 of .02, .04 and .06 lie .019 below and above the value."""
     sample_R = np.array([0.02, 0.04, 0.06])
-    difference = estimate(Sampled(np.float64(0.01), sample_R, lowest=-1.0))
+    difference = estimate(Sampled(np.float64(0.01), sample_R, bounds=DIFFERENCE))
     assert (difference.low, difference.high) == pytest.approx((-0.009, 0.029))
     assert estimate(Sampled(np.float64(0.01), sample_R)).low == 0
 

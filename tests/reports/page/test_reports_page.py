@@ -215,7 +215,7 @@ def test_lost_predictions_cost_the_intervals_and_nothing_else() -> None:
     store = Lost(*small_study(), predicted=True)
     report = report_document(gather(store, "example"))
     assert all(each.interval is None for each in report.close)
-    assert "are missing" in report.methods["intervals"]
+    assert "is missing" in report.methods["intervals"]
     assert "is not known without out-of-fold predictions" in report.verdict[1]
     with pytest.raises(StorageError):
         raise StorageError("the reason why this is caught")
