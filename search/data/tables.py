@@ -73,6 +73,7 @@ _SURELY_WHOLE: Final = re.compile(r"([0-9]+)\.0{0,2}")  # 1.000 may be a thousan
 _FRACTION: Final = re.compile(r"[0-9]+\.[0-9]*[1-9][0-9]*")
 _SHORTENED: Final = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?e[0-9]+")
+_HEXADECIMAL: Final = re.compile(r"0x[0-9a-f]{1,15}")
 _THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:[,' ’][0-9]{3})+")
 _SPREADSHEET_ERROR: Final = re.compile(
     r"#{2,}|#(?:REF|VALUE|DIV/0|NUM|NULL|SPILL|CALC|BUSY|FIELD|BLOCKED|CONNECT|UNKNOWN|ERROR)!|#NAME\?"
@@ -305,12 +306,14 @@ def _identifier_key(text: str) -> str:
     """Key shared by identifiers that look alike or mean the same number.
 
     Such identifiers differ in case, width, alphabet, spaces, punctuation, leading zeros or the spelling of a
-    number.
+    number, also a hexadecimal one.
     """
     if _PLAIN_NUMBER.fullmatch(text):
         return text
-    text = _in_latin(text).strip("='\"’‘´` ")
-    if _WHOLE.fullmatch(text):
+    text = re.sub(r"^\+(?=[0-9])", "", _in_latin(text).strip("='\"’‘´` "))
+    if _HEXADECIMAL.fullmatch(text):
+        text = str(int(text, 16))
+    elif _WHOLE.fullmatch(text):
         text = _WHOLE.sub(r"\1", text)
     elif _SCIENTIFIC.fullmatch(text) and float(text) < _MAX_INTEGER and float(text).is_integer():
         text = str(int(float(text)))
@@ -532,12 +535,14 @@ def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[i
     """
     with_text = [number for number, line in enumerate(head) if clean(line)]
     separators = tuple(_SEPARATORS)
-    if with_text and (stated := re.fullmatch(r"sep=(.)", clean(head[with_text[0]]))):
+    stated = re.fullmatch(r"sep=(.)", clean(head[with_text[0]])) if with_text else None
+    if stated:
         separators = (stated[1],)  # Excel's way to name the separator
         with_text.pop(0)
     if not with_text or not any(clean(head[with_text[0]]).strip("".join(separators))):
         raise DataError(f"{file.path} is empty; {file.remedy}")
     first = with_text[0]
+    _check_kind(file, [head[number] for number in with_text[:2]])
     for number in with_text:
         for separator in separators:
             if _lacks(head[number], separator, needed):
@@ -548,6 +553,12 @@ def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[i
                     "remove what is above it"
                 )
             return first, separator
+    others = [sign for sign in _SEPARATORS if not _lacks(head[first], sign, needed)]
+    if stated and others:
+        raise DataError(
+            f"{file.path}: line {first} names the separator {stated[1]!r}, but the header is separated by "
+            f"{others[0]!r}; correct or remove that line"
+        )
     separator = min(separators, key=lambda sign: len(_lacks(head[first], sign, needed)))
     missing = [name or "(unnamed first column)" for name in _lacks(head[first], separator, needed)]
     noun = "column" if len(missing) == 1 else "columns"
@@ -556,6 +567,26 @@ def _find_header(file: _File, head: list[str], needed: Sequence[str]) -> tuple[i
     raise DataError(
         f"{file.path} lacks the {noun} {', '.join(missing)}; its header has {listing[:200]}; {file.remedy}"
     )
+
+
+def _check_kind(file: _File, first: Sequence[str]) -> None:
+    """Make sure that the first two lines with text are not those of another kind of file.
+
+    Raises:
+        DataError: They are.
+    """
+    line = clean(first[0])
+    kind = ""
+    if re.match(r"\{\s*$|\[\s*$|\{\s*\"|\[\s*[\[{]", line):
+        kind = "JSON"
+    elif re.match(r"<\w", line):
+        kind = "HTML or XML"
+    elif first[1:] and re.fullmatch(r"[\s|+:=-]*-{2,}[\s|+:=-]*", first[1]):
+        kind = "a table drawn with lines of dashes"
+    if kind:
+        raise DataError(
+            f"{file.path} is {kind}; save the table as CSV, with a header and a row for each record"
+        )
 
 
 def _cells(line: str, separator: str) -> list[str]:

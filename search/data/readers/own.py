@@ -20,12 +20,15 @@ at 100 Hz.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import unescape
+from html.entities import html5
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.numbers import first_words
 from search.data.catalogue import Catalogue, numbering_of, short_name
 from search.data.folds import FIVE_FOLDS
 from search.data.grouping import balanced_folds, is_sealed, numbered
@@ -44,15 +47,26 @@ LOW_RATE_HZ: Final = 100
 """The rate that records above it can also be read at, PTB-XL's lower one."""
 
 _N_FOLDS: Final = len(FIVE_FOLDS.groups)
-_LIKE_FOLD: Final = frozenset(
-    ("folds", "stratfold", "cvfold", "kfold", "split", "splits", "subset", "partition", "set")
+_LIKE_FOLD: Final = re.compile(
+    r"(?:strat|cv|k|crossvalidation|outer)?folds?(?:id|no|nr|number|index)?"
+    r"|(?:data|dataset|cv|train|traintest|trainvaltest)?(?:splits?|partition)(?:name|id)?|subset|set"
+    r"|(?:is|in)(?:train|training|test|testing|val|valid|validation)(?:set)?|(?:test|train|val)set|traintest"
 )
 """Names of columns, without punctuation, that probably hold the folds."""
+_PARTS_OF_SPLIT: Final = frozenset(
+    ("train", "training", "test", "testing", "val", "valid", "validation", "dev", "holdout", "held out")
+)
+"""Cells of columns that hold the folds under any name."""
 _OTHER_SEPARATORS: Final = re.compile(r"[,|\t，、；،؛｜¦∣│ǀ‖]")
 _QUALIFIED: Final = re.compile(r"[^\W_a-z][^,|\t，、；،؛]*(?:, [a-zß-öø-ÿ][^,|\t，、；،؛]*)+")
 """A label qualified in lower case behind a comma: "Sinus rhythm, normal" is no list, "AF, PVC" may be one."""
-_BETWEEN_LABELS: Final = (r"[/+&_\-‐‑–—−]|\s(?:and|und|et|y)\s", r"\s")
-"""Signs that may join two labels, each of which also occurs alone."""
+_BETWEEN_LABELS: Final = re.compile(
+    r"<br\s*/?>|\\[nrt]|[^\w\s]|_|\s(?:and|with|plus|or|und|mit|oder|et|avec|y|con|e)\s", re.IGNORECASE
+)
+"""What may join two labels, each of which also occurs alone: any sign, or a word."""
+_ENTITY: Final = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});", re.ASCII)
+_VECTOR: Final = re.compile(r"[01]{3,}|[01](?:\.0)?(?:\s+[01](?:\.0)?)+")
+"""Zeros and ones of several classes."""
 _FLAG_WORDS: Final = frozenset(("0", "1", "0.0", "1.0", "true", "false"))
 _LONGEST_LABEL: Final = 80
 
@@ -139,13 +153,21 @@ def _read(path: Path) -> Table:
             else f"it has {', '.join(table.others)[:200] or 'no other'}; give the right one this name"
         )
         raise DataError(f"{path} lacks the column labels; {cause}")
-    like = [name for name in table.others if re.sub(r"[\W_]", "", name.casefold()) in _LIKE_FOLD]
+    like = [name for name, cells in table.others.items() if _are_folds(name, cells)]
     if like and "fold" not in table:
         raise DataError(
             f"{path} has the column {like[0]!r} but none of the name fold; rename it if it holds folds 1 to "
             f"{_N_FOLDS} and test, or remove it to have folds made by patient"
         )
     return table
+
+
+def _are_folds(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column probably says which records are for training and which for the test."""
+    if _LIKE_FOLD.fullmatch(re.sub(r"[\W_]", "", name.casefold())):
+        return True
+    words = {cell.casefold() for cell in map(clean, cells) if not is_blank(cell)}
+    return len(words) > 1 and words <= _PARTS_OF_SPLIT
 
 
 def _are_flags(cells: Sequence[str]) -> bool:
@@ -200,9 +222,7 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
     """
     labels = []
     for row, cell in enumerate(table["labels"]):
-        brackets = cell[:1] + cell[-1:]
-        if brackets in ("[]", "{}") or (brackets == "()" and ("'" in cell or '"' in cell)):
-            raise table.bad_cell("labels", row, "labels separated by semicolons, without brackets and quotes")
+        _check_text(table, row, cell)
         parts = map(clean, cell.split(";"))
         names = tuple(dict.fromkeys(name for name in parts if not is_blank(name)))
         for name in names:
@@ -223,17 +243,44 @@ def _labels(table: Table) -> tuple[tuple[str, ...], ...]:
         key=label_key,
         advice="write each label in one way, or give different labels names that differ more",
     )
-    vocabulary = {name for _, name in used}
-    keys = set(map(label_key, vocabulary))
-    for row, name in used:
-        for signs in _BETWEEN_LABELS:
-            parts_of = [part.strip() for part in re.split(signs, name)]
-            if len(parts_of) > 1 and vocabulary.issuperset(parts_of):
-                raise _looks_like_a_list(table, row, name, signs)
-        parts_of = name.split(", ")
-        if len(parts_of) > 1 and not keys.isdisjoint(map(label_key, parts_of)):
-            raise _looks_like_a_list(table, row, name, ", ")
+    _check_vocabulary(table, used)
     return tuple(labels)
+
+
+def _check_text(table: Table, row: int, cell: str) -> None:
+    """Make sure that a cell is a list as people write it, not as a program prints one."""
+    brackets = cell[:1] + cell[-1:]
+    if brackets in ("[]", "{}") or (brackets == "()" and ("'" in cell or '"' in cell)):
+        raise table.bad_cell("labels", row, "labels separated by semicolons, without brackets and quotes")
+    for entity in _ENTITY.finditer(cell):
+        if entity[1][0] == "#" or f"{entity[1]};" in html5:
+            raise table.bad_cell("labels", row, f"text: write {unescape(entity[0])} for {entity[0]}")
+
+
+def _check_vocabulary(table: Table, used: Sequence[tuple[int, str]]) -> None:
+    """Make sure that no label is a list of others, and that not all of them are vectors.
+
+    Args:
+        table: The table.
+        used: Row and label.
+    """
+    rows: dict[str, int] = {}
+    for row, name in used:
+        rows.setdefault(name, row)
+    if all(map(_VECTOR.fullmatch, rows)):
+        row, name = used[0]
+        allowed = "names: a vector is not read, write the classes that are 1, with semicolons"
+        raise table.bad_cell("labels", row, allowed, name)
+    keys = set(map(label_key, rows))
+    for name, row in rows.items():
+        signs = sorted({re.escape(sign) for sign in _BETWEEN_LABELS.findall(name)}, key=len, reverse=True)
+        for joined in (*signs, "|".join(signs), r"\s"):
+            parts = [part.strip() for part in re.split(joined, name)] if joined else []
+            if len(parts) > 1 and rows.keys() >= set(parts):
+                raise _looks_like_a_list(table, row, name, joined)
+        parts = name.split(", ")
+        if len(parts) > 1 and not keys.isdisjoint(map(label_key, parts)):
+            raise _looks_like_a_list(table, row, name, ", ")
 
 
 def _looks_like_a_list(table: Table, row: int, name: str, signs: str) -> DataError:
@@ -261,7 +308,8 @@ def _notes(table: Table, n_rows: int) -> tuple[str, ...]:
         shown = ", ".join(map(repr, qualified[:5])) + (", …" if len(qualified) > 5 else "")
         notes.append(f"labels with a comma, each of which is one label: {shown}")
     if table.others:
-        notes.append(f"columns of {TABLE_NAME} that are not used: {', '.join(table.others)[:200]}")
+        shown = first_words([name[:40] for name in table.others], 8)
+        notes.append(f"columns of {TABLE_NAME} that are not used: {shown}")
     return tuple(notes)
 
 

@@ -315,6 +315,14 @@ def read_own(root: Path, rows: Sequence[str], header: str = "record,patient_id,l
         (["AF\u01c0PVC", "PVC"], "write AF;PVC, or rename it"),
         (["AF and PVC", "AF;PVC"], "write AF;PVC, or rename it"),
         (["AF_PVC", "AF;PVC"], "write AF;PVC, or rename it"),
+        *(
+            ([f"AF{between}PVC", "AF;PVC"], "write AF;PVC, or rename it")
+            for between in (":", ".", " ~ ", "^", "*", "\u00b7", " \u2022 ", "\\", "<br>", "\\n", " With ")
+        ),
+        (["A-B/C", "A-B;C"], "write A-B;C, or rename it"),
+        (["AF &amp; PVC", "PVC"], "'AF &amp; PVC', not text: write & for &amp;"),
+        (["0 0 1", "1 0 1"], "'0 0 1', not names: a vector is not read"),
+        (["001", "110"], "'001', not names: a vector is not read"),
         (["\u0410F", "AF"], "may be the same; write each label in one way"),
         (["'AF'", "AF"], "labels of line 2 is .*AF.*, not labels without quotes of their own"),
         (
@@ -457,6 +465,8 @@ def test_one_patient_in_two_spellings_is_on_one_side(tmp_path: Path) -> None:
             "ward/001,1,AF,test",
             "has the column 'split' but none of the name",
         ),
+        ("record,patient_id,labels,is_test", "ward/001,1,AF,0", "has the column 'is_test' but none"),
+        ("record,patient_id,labels,Data Split", "ward/001,1,AF,0", "has the column 'Data Split' but none"),
         ("record,patient_id,labels,fold", "ward/001,1,AF,train", "number what is developed on, or remove"),
         ("record,patient_id,labels,fold", "ward/001,1,AF,0", "fold is counted from 0; .* add 1 to each"),
     ],
@@ -464,6 +474,21 @@ def test_one_patient_in_two_spellings_is_on_one_side(tmp_path: Path) -> None:
 def test_labels_and_folds_in_other_forms(tmp_path: Path, header: str, row: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_own(write_own(tmp_path / "data", 1), [row], header)
+
+
+def test_a_column_of_train_and_test_is_one_of_folds_under_any_name(tmp_path: Path) -> None:
+    root = write_own(tmp_path / "data", 2)
+    header = "record,patient_id,labels,use"
+    with pytest.raises(DataError, match="has the column 'use' but none of the name fold"):
+        read_own(root, ["ward/001,1,AF,train", "ward/002,2,AF,Test"], header)
+    catalogue = read_own(root, ["ward/001,1,AF,train", "ward/002,2,AF,routine"], header)
+    assert catalogue.notes == ("columns of records.csv that are not used: use",)
+
+
+def test_signs_within_a_label_are_no_list_where_a_part_is_no_label(tmp_path: Path) -> None:
+    rows = ["ward/001,1,ST/T change;A&B", "ward/002,2,ST;A", "ward/003,3,101;R&D;"]
+    catalogue = read_own(write_own(tmp_path / "data", 3), rows)
+    assert catalogue.statements == (("ST/T change", "A&B"), ("ST", "A"), ("101", "R&D"))
 
 
 def test_folds_may_be_written_as_decimals_and_their_column_in_capitals(tmp_path: Path) -> None:
