@@ -1,6 +1,6 @@
 """Optimism of the score of the best of many models, before and after correction.
 
-    python benchmarks/luck/optimism.py [--draws 60] [--models 200] [--patients 200] [--out FILE]
+    python benchmarks/luck/optimism.py [--draws 120] [--models 200] [--patients 200] [--out FILE]
 
 Patients are drawn from a simulated population with the prevalences of PTB-XL's superclasses; every model has
 a quality of its own and errors that it partly shares with the others. The best of them by cross-validated
@@ -171,7 +171,7 @@ def body(measured: dict[float, list[dict[str, Result]]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write the section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--draws", type=positive, default=60, help="for each spread (default: 60)")
+    parser.add_argument("--draws", type=positive, default=120, help="for each spread (default: 120)")
     parser.add_argument("--models", type=positive, default=200)
     parser.add_argument("--patients", type=positive, default=200, help="per fold (default: 200)")
     parser.add_argument("--resamples", type=positive, default=60, help="in which a best is chosen")
