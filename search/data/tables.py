@@ -485,6 +485,9 @@ def _lines(wanted: _File, file: TextIO) -> Iterator[str]:
                 f"{wanted.path}: line {number:,} has no end within {_LONGEST_LINE:,} characters; "
                 f"{wanted.remedy}"
             )
+        if (text := line.strip()) and not text.strip("\0\x1a"):
+            kind = "Ctrl-Z, as DOS ends a file" if "\x1a" in text else "NUL, as a file has that was cut off"
+            raise DataError(f"{wanted.path}: line {number:,} holds nothing but {kind}; remove that line")
         yield line
 
 

@@ -73,6 +73,8 @@ class Explanation:
     """Microvolts as recorded."""
     derived: tuple[str, ...]
     """Leads that the recording lacks and that follow from others, as equations."""
+    without_gain: tuple[str, ...]
+    """Signals used whose gain the file does not state."""
     column: int
     """Column of the class explained."""
     answer: TierAnswer
@@ -297,6 +299,7 @@ def _of_record(
                 rate_hz=opened.recording.rate_hz,
                 native_LT=window.native_LT,
                 derived=opened.leads.derived,
+                without_gain=opened.recording.without_gain(opened.leads.columns),
                 column=column,
                 answer=answer_tier(tier, p_NC[row]),
                 policy=options.policy,

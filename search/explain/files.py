@@ -92,6 +92,7 @@ def document(explained: Explanation, path: Path | None) -> dict[str, Any]:
         **person_document(explained.networks.person),
         "statements": None if truth is None else list(truth.statements),
         "derived_leads": list(explained.derived),
+        "signals_without_gain": list(explained.without_gain),
         "method": attribution.method,
         "rate_hz": folder.preprocessing.rate_hz,
         "attributions": {

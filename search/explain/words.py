@@ -11,6 +11,7 @@ from search.explain.attribution import Method
 from search.explain.explain import Explanation
 from search.explain.networks import Networks
 from search.predict.people import asked_of_person, person_words
+from search.predict.words import without_gain_words
 
 METHOD_NAMES: dict[Method, str] = {"gradcam": "Grad-CAM", "ig": "integrated gradients"}
 LONGEST_NAME, LONGEST_DESCRIPTION, LONGEST_STATEMENTS = 48, 70, 60
@@ -139,6 +140,8 @@ def notes(explained: Explanation) -> Sequence[str]:
     if preprocessing.filter.name != "none":
         seen += f" after a filter ({preprocessing.filter.words})"
     found.append(seen + ".")
+    if explained.without_gain:
+        found.append(without_gain_words(explained.without_gain))
     if explained.derived:
         found.append(f"Not recorded, but computed from other leads: {', '.join(explained.derived)}.")
     if preprocessing.features:

@@ -116,6 +116,8 @@ class RecordAnswer:
     """Leads found from others, as equations."""
     unused: tuple[str, ...]
     """Other signals of the file."""
+    without_gain: tuple[str, ...]
+    """Signals used whose gain the file does not state."""
     person: Person
     """Age and sex, where the model uses them; unknown otherwise."""
     windows: tuple[WindowAnswer, ...]
@@ -152,6 +154,7 @@ def answer_record(
     duration_s: float,
     derived: tuple[str, ...],
     unused: tuple[str, ...],
+    without_gain: tuple[str, ...],
     person: Person,
     windows: tuple[WindowAnswer, ...],
     aggregate: Aggregate,
@@ -164,6 +167,7 @@ def answer_record(
         duration_s: Its length.
         derived: Leads found from others.
         unused: Other signals of the file.
+        without_gain: Signals used whose gain the file does not state.
         person: Whose it is.
         windows: All of them, in their order.
         aggregate: Mean or largest probability of each class over the windows; an exclusive tier has the mean.
@@ -181,6 +185,7 @@ def answer_record(
         duration_s=duration_s,
         derived=derived,
         unused=unused,
+        without_gain=without_gain,
         person=person,
         windows=windows,
         tiers=tuple(tiers),

@@ -135,6 +135,7 @@ class _Waiting:
     derived: tuple[str, ...]
     unused: tuple[str, ...]
     n_windows: int
+    without_gain: tuple[str, ...] = ()
     person: Person = field(default_factory=Person)
     answered: list[WindowAnswer] = field(default_factory=list)
     refused: str | None = None
@@ -195,6 +196,7 @@ class _Asked:
             return
         record.rate_hz, record.duration_s = recording.rate_hz, recording.n_samples / recording.rate_hz
         record.derived, record.unused = leads.derived, leads.unused
+        record.without_gain = recording.without_gain(leads.columns)
         record.n_windows = len(plan.starts)
         yield from windows(recording, leads, plan, preprocessing)
 
@@ -235,6 +237,7 @@ class _Asked:
             duration_s=record.duration_s,
             derived=record.derived,
             unused=record.unused,
+            without_gain=record.without_gain,
             person=record.person,
             windows=ordered,
             aggregate=self.options.aggregate,

@@ -25,6 +25,7 @@ from reports.numbers import (
 )
 from reports.terminal import StackingTable, simple_table
 from reports.words import SYNTHETIC_NOTE
+from search.data.signals.headers import DEFAULT_GAIN
 from search.export.folder import WHOLE_PTBXL, ClassLabel
 from search.predict.answers import RecordAnswer, TierAnswer, urgency
 from search.predict.people import person_document, person_words
@@ -113,6 +114,7 @@ def _record_document(answer: RecordAnswer) -> dict[str, Any]:
         "duration_s": answer.duration_s,
         "derived_leads": list(answer.derived),
         "unused_signals": list(answer.unused),
+        "signals_without_gain": list(answer.without_gain),
         **person_document(answer.person),
         "urgency": None if (urgent := urgency(answer)) is None else urgent.level,
         "abstains": answer.abstains,
@@ -237,10 +239,20 @@ def _remarks(answer: RecordAnswer) -> Iterator[str]:
     unsure = answer.tiers[0].unsure
     if unsure:
         yield f"Undecided at {answer.tiers[0].tier.name}: {_some(unsure)}."
+    if answer.without_gain:
+        yield without_gain_words(answer.without_gain)
     if answer.derived:
         yield f"Leads that were not there, found exactly from others: {'; '.join(answer.derived)}."
     if answer.unused:
         yield f"Other signals, not used: {_some([name or 'one without a name' for name in answer.unused])}."
+
+
+def without_gain_words(names: Sequence[str]) -> str:
+    """A sentence on signals whose voltage is a guess."""
+    return (
+        f"The header states no gain for {_some(names)}: {DEFAULT_GAIN:g} steps per mV are assumed, WFDB's "
+        "default; add the gain to the header."
+    )
 
 
 def _some(names: Sequence[str]) -> str:
@@ -377,10 +389,12 @@ def called_words(each: TierAnswer) -> str:
 
 
 def _doubt(answer: RecordAnswer) -> str:
+    doubts = [f"no gain stated: {_some(answer.without_gain)}"] if answer.without_gain else []
     if answer.outside is not None:
-        return f"outside: {answer.outside.words}"
-    unsure = answer.tiers[0].unsure
-    return f"unsure: {_some(unsure)}" if unsure else ""
+        doubts.append(f"outside: {answer.outside.words}")
+    elif unsure := answer.tiers[0].unsure:
+        doubts.append(f"unsure: {_some(unsure)}")
+    return "\n".join(doubts)
 
 
 def _together(found: Predictions, number: int, per_day: float | None) -> Iterator[RenderableType]:

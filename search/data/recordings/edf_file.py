@@ -88,6 +88,10 @@ class EdfRecording:
             self.n_samples = int(min(file.getNSamples()[column] for column in used))
             self._units = [file.getPhysicalDimension(column).strip() for column in range(len(self.leads))]
 
+    def without_gain(self, columns: NDArray[np.intp]) -> tuple[str, ...]:
+        """None: EDF always states the range of a signal."""
+        return ()
+
     def read(
         self, columns: NDArray[np.intp], start: int, n_samples: int
     ) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

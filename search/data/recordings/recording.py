@@ -30,6 +30,9 @@ class Recording(Protocol):
     def n_samples(self) -> int:
         """Samples per lead."""
 
+    def without_gain(self, columns: NDArray[np.intp]) -> tuple[str, ...]:
+        """Names of the signals at `columns` whose file does not state what a step of the converter is."""
+
     def read(
         self, columns: NDArray[np.intp], start: int, n_samples: int
     ) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
@@ -141,6 +144,10 @@ class SignalsInMemory:
     def n_samples(self) -> int:
         """Samples per lead."""
         return len(self.uv_ST[0])
+
+    def without_gain(self, columns: NDArray[np.intp]) -> tuple[str, ...]:
+        """None: such a file states its unit, or the user does."""
+        return ()
 
     def read(
         self, columns: NDArray[np.intp], start: int, n_samples: int

@@ -256,6 +256,15 @@ class OpenRecord:
             behind += n_samples
         return found
 
+    def without_gain(self, columns: NDArray[np.intp]) -> tuple[str, ...]:
+        """Names of the signals at `columns` of which a header states no gain: WFDB's default is taken."""
+        headers = [parsed for _, _, parsed in self._parts if parsed is not None]
+        return tuple(
+            self.leads[column]
+            for column in columns.tolist()
+            if not all(parsed.signals[column].states_gain for parsed in headers)
+        )
+
     def _n_there(self, parsed: Parsed) -> int:
         return n_stored(self._folder, header_of(parsed, np.arange(0)))
 

@@ -96,6 +96,8 @@ def test_what_leaves_no_doubt_is_read(tmp_path: Path, content: str | bytes) -> N
         ("| X | Y |\n|---|---|\n| 1 | 2 |", "is a table drawn with lines of dashes"),
         (" X | Y \n---+---\n 1 | 2 ", "is a table drawn with lines of dashes"),
         ("sep=,\nname;value\n1;2", "line 1 names the separator ',', but the header is separated by ';'"),
+        ("name,value\nr1,1\n\x1a", "line 3 holds nothing but Ctrl-Z, as DOS ends a file; remove that line"),
+        ("name,value\nr1,1\n\0\0\0", "line 3 holds nothing but NUL, as a file has that was cut off; remove"),
         ("name,value\nr1,1\n#REF!,2\n", "name of line 3 is '#REF!', an error of a spreadsheet"),
         ("name,value\nr1,1\n########,2\n", "name of line 3 is '########', an error of a spreadsheet"),
     ],

@@ -43,7 +43,7 @@ from search.export.labels import Fold, TierMeaning, tier_labels
 from search.predict.answers import TierAnswer, WindowAnswer, answer_record, answer_tier
 from search.predict.model import load_exported, record_inputs
 from search.predict.tiers import Tier, make_tiers
-from search.predict.words import called_words, tier_table
+from search.predict.words import called_words, tier_table, without_gain_words
 
 REPOSITORY = Path(__file__).parents[3]
 RECORD = "records100/00000/00001_lr"
@@ -522,10 +522,12 @@ def test_a_recording_has_the_most_probable_classes_of_a_long_tier(
         duration_s=10,
         derived=(),
         unused=(),
+        without_gain=("II",),
         person=Person(),
         windows=(window,),
         aggregate="mean",
     )
+    assert without_gain_words(answer.without_gain).startswith("The header states no gain for II: 200 steps")
     console = Console(width=80, file=io.StringIO())
     console.print(tier_table(answer, 0, each))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]

@@ -80,6 +80,15 @@ def test_formats_that_wfdb_does_not_write_have_parts_as_well(tmp_path: Path, fmt
         np.testing.assert_array_equal(read_LT, whole_LT[:, start : start + n])
 
 
+@pytest.mark.parametrize("gain", ["", " 0", " 0/mV"])
+def test_signals_without_a_gain_are_named(tmp_path: Path, gain: str) -> None:
+    (tmp_path / "a.dat").write_bytes(bytes(400))
+    (tmp_path / "a.hea").write_text(f"a 2 500 100\na.dat 16{gain}\na.dat 16 1000/mV 16 0 0 0 0 II\n")
+    record = OpenRecord(str(tmp_path / "a"))
+    assert record.without_gain(np.array([0, 1])) == (record.leads[0],)
+    assert record.without_gain(np.array([1])) == ()
+
+
 def test_parts_of_real_records_are_those_of_the_other_reader(ptbxl: Path) -> None:
     whole_LT = RecordReader(ptbxl, rate_hz=500).read(PTBXL_500).x_LT
     record = OpenRecord(f"{ptbxl}/{PTBXL_500}")
