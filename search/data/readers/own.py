@@ -63,7 +63,7 @@ _QUALIFIED: Final = re.compile(r"[^\W_a-z][^,|\t，、；،؛]*(?:, [a-zß-öø-
 _BETWEEN_LABELS: Final = re.compile(
     r"<br\s*/?>|\\[nrt]|[^\w\s]|_|\s(?:and|with|plus|or|und|mit|oder|et|avec|y|con|e)\s", re.IGNORECASE
 )
-"""What may join two labels, each of which also occurs alone: any sign, or a word."""
+"""Signs and words that may join two labels, each of which also occurs alone."""
 _ENTITY: Final = re.compile(r"&(#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|\w{2,31});", re.ASCII)
 _VECTOR: Final = re.compile(r"[01]{3,}|[01](?:\.0)?(?:\s+[01](?:\.0)?)+")
 """Zeros and ones of several classes."""
