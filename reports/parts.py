@@ -129,7 +129,7 @@ def sealed_fold_words(
     Args:
         openings: those for the study and for others of the same data.
         study: name of the study.
-        included: openings for the study that have just taken place, in words.
+        included: which openings for the study have just taken place: `this time included`.
     """
     if not openings:
         return "The test fold has never been opened for this study."
@@ -137,11 +137,10 @@ def sealed_fold_words(
     here = len(openings) - len(elsewhere)
     n_others = len(set(elsewhere))
     others = "another study" if n_others == 1 else f"{n_others} other studies"
-    parts = [
-        *([f"{times_words(here)} for this study{included}"] if here else []),
-        *([f"{times_words(len(elsewhere))} for {others} of the same data"] if elsewhere else []),
-    ]
-    return f"The test fold has been opened {' and '.join(parts)}."
+    of_this = f"{times_words(here)} for this study" + (f", {included}" if included else "") if here else ""
+    of_others = f"{times_words(len(elsewhere))} for {others} of the same data" if elsewhere else ""
+    between = (", and " if included else " and ") if here and elsewhere else ""
+    return f"The test fold has been opened {of_this}{between}{of_others}."
 
 
 def opening_words(opening: schema.SealedFoldOpening | SealedFoldOpeningRecord, study: str) -> str:

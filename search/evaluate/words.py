@@ -460,7 +460,7 @@ def _left_out(found: Evaluated) -> Iterator[str]:
 def _opening_lines(found: Evaluated) -> Iterator[Text]:
     openings, n_now = found.openings, len(found.evidence)
     this = "this time" if n_now == 1 else f"these {n_now}"
-    yield Text(sealed_fold_words(openings, found.study.name, included=f", {this} included,"))
+    yield Text(sealed_fold_words(openings, found.study.name, included=f"{this} included"))
     earlier = openings[:-n_now]
     if len(earlier) > N_OPENINGS:
         yield Text(f"  {len(earlier) - N_OPENINGS} earlier ones: --json lists all")

@@ -58,6 +58,13 @@ def test_without_an_evaluation_it_is_said() -> None:
     assert sealed_fold_words([elsewhere], "first") == (
         "The test fold has been opened once for another study of the same data."
     )
+    now = "this time included"
+    assert sealed_fold_words([OPENING], "first", now) == (
+        "The test fold has been opened once for this study, this time included."
+    )
+    assert sealed_fold_words([elsewhere, OPENING], "first", now).endswith(
+        "once for this study, this time included, and once for another study of the same data."
+    )
     assert opening_words(elsewhere, "first") == "trial 3 of study second"
 
 
