@@ -8,13 +8,9 @@ same number where that is the objective, else null. Durations are seconds; a fol
 fold.
 """
 
-import ast
 import functools
-import inspect
-import itertools
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -34,6 +30,7 @@ SCHEMA_VERSION: Literal[1] = 1
 Number = float | None
 """Null where undefined or unknown."""
 CONFIG: Mapping[str, Any] = {
+    "use_attribute_docstrings": True,
     "alias_generator": lambda name: name.rstrip("_"),
 }
 """Configuration of pydantic for reading and writing documents; parts of a document inherit it."""
@@ -985,40 +982,8 @@ def read_report(text: str | bytes) -> Report:
 
 def json_schema(kind: type[object] = Report) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a document."""
-    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-
-    class WithDocstrings(GenerateJsonSchema):
-        def dataclass_schema(self, schema: Any) -> JsonSchemaValue:
-            found = super().dataclass_schema(schema)
-            of_class = schema["cls"]
-            for name, text in _docstrings(of_class.__module__)[of_class.__name__].items():
-                found["properties"][CONFIG["alias_generator"](name)]["description"] = text
-            return found
-
-    found = _adapter(kind).json_schema(mode="serialization", by_alias=True, schema_generator=WithDocstrings)
+    found = _adapter(kind).json_schema(mode="serialization", by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
-
-
-@functools.cache
-def _docstrings(module: str) -> Mapping[str, Mapping[str, str]]:
-    """Class of a module to its fields and their docstrings.
-
-    Pydantic's `use_attribute_docstrings` parses the whole module for each of its classes.
-    """
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    found: dict[str, dict[str, str]] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            found[node.name] = {
-                field.target.id: inspect.cleandoc(after.value.value)
-                for field, after in itertools.pairwise(node.body)
-                if isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(after, ast.Expr)
-                and isinstance(after.value, ast.Constant)
-                and isinstance(after.value.value, str)
-            }
-    return found
 
 
 @functools.cache
