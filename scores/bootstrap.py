@@ -66,6 +66,14 @@ class Sampled:
     bounds: Bounds = SCORE
     """Lowest and highest possible value."""
 
+    def interval(self) -> Interval:
+        """The centred interval of one statistic."""
+        return centred_interval(float(self.value), self.sample_R, bounds=self.bounds)
+
+    def less(self, other: "Sampled") -> "Sampled":
+        """Difference from another score, resample by resample."""
+        return Sampled(self.value - other.value, self.sample_R - other.sample_R, bounds=DIFFERENCE)
+
 
 def mean_of_seeds(seeds: Sequence[Mapping[str, Sampled]]) -> dict[str, Sampled]:
     """Mean over seeds of statistics by name, resample by resample."""

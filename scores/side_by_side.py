@@ -17,11 +17,10 @@ from scores.bootstrap import (
     DIFFERENCE,
     Sampled,
     benjamini_hochberg,
-    centred_interval,
     mean_of_seeds,
     p_value,
 )
-from scores.metrics import N_FREQUENT, all_metrics, decision_metrics, macro, weighted_mean
+from scores.metrics import N_FREQUENT, all_metrics, macro, weighted_mean
 from scores.ranking import METRICS
 from scores.resampling import smooth_weights, weighted_scores
 from scores.thresholds import most_probable
@@ -113,12 +112,13 @@ def decision_scores(held: ResampledRecords, decided: Sequence[NDArray[np.bool_]]
     """
     of_all, of_classes = [], []
     for decided_NC in decided:
-        value_C = decision_metrics(held.y_NC, decided_NC)
-        value = all_metrics(held.y_NC, decided_NC.astype(np.float64)).overall
+        point = all_metrics(held.y_NC, decided_NC.astype(np.float64))
         samples = weighted_decision_scores(held.y_NC, decided_NC, held.weight_NR)
-        of_classes.append({name: Sampled(value_C[name], each) for name, each in samples.per_class.items()})
+        of_classes.append(
+            {name: Sampled(point.per_class[name], each) for name, each in samples.per_class.items()}
+        )
         of_all.append(
-            {name: Sampled(np.float64(value[name]), each) for name, each in samples.overall.items()}
+            {name: Sampled(np.float64(point.overall[name]), each) for name, each in samples.overall.items()}
         )
     return _mean_scores(of_all, of_classes)
 
@@ -204,8 +204,8 @@ def differences(models: Sequence[Mapping[str, Sampled]]) -> list[Difference]:
             for later in range(earlier + 1, len(models))
             if metric in models[earlier] and metric in models[later]
         ]
-        sampled = [_less(models[later][metric], models[earlier][metric]) for later, earlier in pairs]
-        p_M = [p_value(centred_interval(float(each.value), each.sample_R)) for each in sampled]
+        sampled = [models[later][metric].less(models[earlier][metric]) for later, earlier in pairs]
+        p_M = [p_value(each.interval()) for each in sampled]
         found += [
             Difference(first=later, second=earlier, metric=metric, sampled=each, p=p, p_adjusted=adjusted)
             for (later, earlier), each, p, adjusted in zip(
@@ -213,8 +213,3 @@ def differences(models: Sequence[Mapping[str, Sampled]]) -> list[Difference]:
             )
         ]
     return found
-
-
-def _less(first: Sampled, second: Sampled) -> Sampled:
-    """The first less the second, resample by resample."""
-    return Sampled(first.value - second.value, first.sample_R - second.sample_R, bounds=DIFFERENCE)

@@ -13,6 +13,7 @@ from reports.evaluation.evidence import VALIDATION, EvaluationEvidence, record_s
 from reports.evaluation.schema import Decision
 from reports.evaluation.scores import threshold_decisions
 from reports.findings.record_set import ModelOutput, RecordSet
+from reports.published import TABLE_2
 from scores.bootstrap import Sampled
 from scores.metrics import degenerate_classes
 from scores.side_by_side import (
@@ -27,19 +28,7 @@ from scores.side_by_side import (
 from storage import Evaluation
 
 RANKED = ("macro_auprc", "macro_auroc")
-DECIDED = (
-    "hamming_loss",
-    "macro_f1",
-    "macro_precision",
-    "macro_recall",
-    "macro_balanced_accuracy",
-    "micro_f1",
-    "micro_precision",
-    "micro_recall",
-    "subset_accuracy",
-    "macro_specificity",
-    "weighted_f1",
-)
+DECIDED = (*(name for name in TABLE_2 if name not in RANKED), "macro_specificity", "weighted_f1")
 """Metrics of decisions; with `RANKED` the eleven of table 2 of Jafari & Jafari, and two more."""
 MOST_PROBABLE = {
     "argmax_accuracy": "accuracy",

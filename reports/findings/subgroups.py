@@ -17,14 +17,7 @@ from reports.findings.estimates import estimate
 from reports.findings.record_set import Probabilities, RecordSet, Targets
 from reports.numbers import count_words, equation_words, score_words
 from reports.schema import ModelSubgroup, Subgroup, finite
-from scores.bootstrap import (
-    DIFFERENCE,
-    Sampled,
-    benjamini_hochberg,
-    centred_interval,
-    mean_of_seeds,
-    p_value,
-)
+from scores.bootstrap import Sampled, benjamini_hochberg, mean_of_seeds, p_value
 from scores.groups import LEAST_POSITIVE, LEAST_RECORDS, People, common_classes
 from scores.metrics import weighted_mean
 from scores.ranking import auroc, average_precision
@@ -160,31 +153,21 @@ def _of_model(
                     ]
                 )
             )
-    intervals = [
-        {
-            name: centred_interval(
-                float(group[name].value - others[name].value),
-                group[name].sample_R - others[name].sample_R,
-                bounds=DIFFERENCE,
-            )
-            for name in SUBGROUP_SCORES
-        }
+    differences = [
+        {name: group[name].less(others[name]) for name in SUBGROUP_SCORES}
         for group, others in zip(found, rest, strict=True)
     ]
     adjusted = {
-        name: benjamini_hochberg([p_value(each[name]) for each in intervals]).tolist()
+        name: benjamini_hochberg([p_value(each[name].interval()) for each in differences]).tolist()
         for name in SUBGROUP_SCORES
     }
     return [
         ModelSubgroup(
             scores={name: estimate(sampled) for name, sampled in group.items()},
-            differences={
-                name: estimate(Sampled(np.float64(interval.value), interval.samples, bounds=DIFFERENCE))
-                for name, interval in of_group.items()
-            },
+            differences={name: estimate(sampled) for name, sampled in of_group.items()},
             p_adjusted={name: finite(adjusted[name][place]) for name in SUBGROUP_SCORES},
         )
-        for place, (group, of_group) in enumerate(zip(found, intervals, strict=True))
+        for place, (group, of_group) in enumerate(zip(found, differences, strict=True))
     ]
 
 

@@ -325,11 +325,8 @@ class Race:
 
 def is_beyond(now: Standing, cost: float, seen_FK: Floats, *, n_sd: float) -> bool:
     """Whether a pruned trial is predicted to miss its rival by at least so many standard errors."""
-    held_by = rival(now.points, cost)
-    forecast = now.forecast(seen_FK)
-    if held_by is None or forecast is None:
-        return False
-    return _misses(forecast, held_by.score, n_sd)
+    outlook = _outlook(now, cost, seen_FK)
+    return outlook is not None and _misses(*outlook, n_sd)
 
 
 def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | None:
@@ -337,13 +334,17 @@ def chance_within_noise(now: Standing, cost: float, seen_FK: Floats) -> float | 
 
     None if even `WITHIN_NOISE_SD` standard errors more than predicted would not do.
     """
-    held_by = rival(now.points, cost)
-    forecast = now.forecast(seen_FK)
-    if held_by is None or forecast is None:
+    outlook = _outlook(now, cost, seen_FK)
+    if outlook is None or _misses(*outlook, WITHIN_NOISE_SD):
         return None
-    if _misses(forecast, held_by.score, WITHIN_NOISE_SD):
-        return None
-    return forecast.chance_above(held_by.score)
+    forecast, needed = outlook
+    return forecast.chance_above(needed)
+
+
+def _outlook(now: Standing, cost: float, seen_FK: Floats) -> tuple[ScoreForecast, float] | None:
+    """Forecast of a pruned trial and the score of its rival; None without either."""
+    held_by, forecast = rival(now.points, cost), now.forecast(seen_FK)
+    return None if held_by is None or forecast is None else (forecast, held_by.score)
 
 
 def _misses(forecast: ScoreForecast, needed: float, n_sd: float) -> bool:
